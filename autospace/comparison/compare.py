@@ -175,7 +175,8 @@ def undecided(
         small = abs(pair.effect.value)
         # That of this pair: others may spread much more.
         spread = spread_of([errors[0], errors[pair.b]], paired=prepared.paired)
-        if pair.verdict != "none" or not small or not spread:
+        # Means that are equal but for rounding differ by less than the last digit of an error.
+        if pair.verdict != "none" or small < SMALLEST or not spread:
             continue
         needed = needed_for(small, spread, pair.level, paired=prepared.paired)
         names = f"{prepared.labels[0]} and {prepared.labels[pair.b]}"
@@ -272,6 +273,8 @@ def notes_on(
 
 DEPTH_APART: Final = 1.0
 """Layers: spaces whose networks have that many more on average differ in depth."""
+SMALLEST: Final = 1e-9
+"""Errors are rounded to eight decimals."""
 UNITS: Final = {"text": "tokens", "sentences": "sentences"}
 """What is counted, by what networks read; images otherwise."""
 

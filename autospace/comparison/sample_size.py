@@ -47,7 +47,8 @@ def samples_needed(
     limit = MOST_COUNTED
     # What a test with the spread known would need: a little less than one that estimates it.
     quantiles = float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power))
-    samples = max(2, min(limit, math.floor((quantiles * spread / effect) ** 2)))
+    ratio = min(quantiles * spread / effect, math.sqrt(limit))
+    samples = max(2, min(limit, math.floor(ratio**2)))
     while samples < limit and (
         power_of(samples, effect, spread, paired=paired, level=level) < power
     ):

@@ -2,7 +2,8 @@
 
 import json
 import shlex
-from pathlib import PurePath
+from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import Any
 
 from autospace.data.settings import PYTHON, WITH_PATH
@@ -104,7 +105,29 @@ def source(config: Config) -> str:
     kind, colon, path = config.data.source.partition(":")
     if kind in WITH_PATH and colon:
         return f"{kind}:{PurePath(path.strip()).name or 'PATH'}"
-    return config.data.source
+    return _without_folders(config.data.source)
+
+
+def _without_folders(source: str) -> str:
+    """The source of a text, of sentences or of captions with the last part of its path.
+
+    Any other one as it is.
+    """
+    # Some of these import torch.
+    from autospace.captions.source import is_captions, parse_captions
+    from autospace.data.request import SENTENCES, parse_source
+    from autospace.text.source import is_text, parse_text
+
+    parsed: Any = None
+    if is_text(source):
+        parsed = parse_text(source)
+    elif is_captions(source):
+        parsed = parse_captions(source)
+    elif source.partition(":")[0] == SENTENCES:
+        parsed = parse_source(source)
+    if parsed is None or parsed.path is None:
+        return source
+    return str(replace(parsed, path=Path(parsed.path.name)).text)
 
 
 def operations_table(depths: tuple[Depth, ...]) -> Content:

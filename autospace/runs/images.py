@@ -75,7 +75,7 @@ def _images_of(run: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, Mapping) or not isinstance(data.get("source"), str):
         return {}
-    # Images that a Python program passed are gone.
-    if data["source"].partition(":")[0] == "python":
+    # Images that a Python program passed are gone, and a search on a table read none.
+    if data["source"].partition(":")[0] in ("python", "none"):
         return {}
     return {name: value for name, value in data.items() if name not in OWN}

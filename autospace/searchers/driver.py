@@ -353,11 +353,14 @@ class Search(Stateful):
         return sorted(chosen, key=lambda each: (each.path in trials.diverged, -known[each.path]))
 
     def ranking(self) -> list[Ranked]:
-        """That of the method, without architectures that were looked up and have no score."""
-        ranked = self.method.ranked()
-        if self.method.problem.table is None:
+        """That of the method, without architectures of which a table has no score."""
+        ranked, problem = self.method.ranked(), self.method.problem
+        table = problem.table
+        if table is None:
             return ranked
-        return [each for each in ranked if each.path not in self.trials.diverged] or ranked
+        # Not those that were looked up and have none: a resumed search would know more of them.
+        architecture = problem.choices.architecture
+        return [each for each in ranked if table.has_score(architecture(each.path))] or ranked
 
     def result(self, finalists: Sequence[Ranked], points: list[InterferencePoint]) -> SearchResult:
         """The content of `result.json`.

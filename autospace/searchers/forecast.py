@@ -55,7 +55,8 @@ def _lines(values: dict[str, Any]) -> list[str]:
     parts = [f"{steps:,} steps"] if steps else []
     parts += [f"{evaluations:,} networks to evaluate"] if evaluations else []
     finalists = "1 finalist" if alone == 1 else f"{alone} finalists"
-    return [f"{method}: {', '.join(parts)}", *([f"plan: {finalists} {each}"] if alone else [])]
+    head = f"{method}: {', '.join(parts)}" if parts else method
+    return [head, *([f"plan: {finalists} {each}"] if alone else [])]
 
 
 def _trained_alone(method: SearchMethod) -> int:

@@ -103,6 +103,8 @@ def test_a_table_has_nothing_to_train(run: Run, work: Path) -> None:
     name = "nasbench-macro@nasbench-macro"
     found = run("search", name, *table, "--progress", "none")
     assert (found.code, found.out) == (0, "plan: method random-ws: 200 networks to evaluate\n")
+    scored = run("search", name, *table, "--method", "zero-cost", "--set", "options.score=params")
+    assert (scored.code, scored.out) == (0, "plan: method zero-cost\n")
     compared = run("compare", name, name, *table, "--samples", 8, "--progress", "none")
     assert compared.code == 0, compared.err
     assert "to look up in the table" in compared.out

@@ -42,6 +42,11 @@ def test_as_many_as_the_textbook_says(effect: float, paired: bool, samples: int)
     assert samples_needed(effect, spread, paired=paired) == samples
 
 
+@pytest.mark.parametrize("effect", [1e-12, 1e-200, 5e-324])
+def test_no_effect_is_too_small_to_count(effect: float) -> None:
+    assert samples_needed(effect, 0.02, paired=True) == MOST_COUNTED
+
+
 @pytest.mark.parametrize("paired", [True, False])
 def test_power_is_the_share_of_simulated_tests_that_find_it(paired: bool) -> None:
     rng = np.random.default_rng(0)

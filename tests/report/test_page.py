@@ -146,11 +146,18 @@ def test_equal_folders_give_equal_bytes_in_any_process(tmp_path: Path, kind: str
     assert texts == {report_text(tmp_path / "one" / "folder").encode()}
 
 
-def test_nothing_tells_where_the_run_lies_on_this_machine(tmp_path: Path) -> None:
-    secret = {**SETTINGS, "data": {"source": "folder:/home/somebody/secret/flowers"}}
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [("folder", "folder:flowers"), ("text", "text:flowers"), ("sentences", "sentences:flowers"),
+     ("captions", "captions:flowers"), ("text:bptt=20", "text:bptt=20:flowers")],
+)  # fmt: skip
+def test_nothing_tells_where_the_run_lies_on_this_machine(
+    tmp_path: Path, kind: str, shown: str
+) -> None:
+    secret = {**SETTINGS, "data": {"source": f"{kind}:/home/somebody/secret/flowers"}}
     write_run(tmp_path / "run", settings=secret)
     text = report_text(tmp_path / "run")
-    assert "folder:flowers" in text
+    assert shown in text
     assert "secret" not in text
     assert str(tmp_path) not in text
 

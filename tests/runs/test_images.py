@@ -33,8 +33,9 @@ def test_what_is_no_run_has_no_images(tmp_path: Path) -> None:
     assert images_of_runs(sources) == ({}, "")
 
 
-def test_images_of_a_python_program_are_gone(tmp_path: Path) -> None:
-    assert images_of_runs([_run(tmp_path / "a", "python:0")]) == ({}, "")
+def test_images_of_a_python_program_are_gone_and_a_table_has_none(tmp_path: Path) -> None:
+    for place, source in (("a", "python:0"), ("b", "none")):
+        assert images_of_runs([_run(tmp_path / place, source)]) == ({}, "")
 
 
 def test_two_runs_with_different_images_are_ambiguous(tmp_path: Path) -> None:

@@ -163,6 +163,29 @@ def test_spaces_are_compared_by_perplexity(source: str, tmp_path: Path) -> None:
     assert any("1 / perplexity" in note for note in found.comparison.notes)
 
 
+def test_scores_of_images_are_refused_before_weights_are_trained(
+    source: str, tmp_path: Path
+) -> None:
+    class Trained(Silent):
+        def tick(self, phase: str, done: int, total: int) -> None:
+            assert phase == "data"
+
+    for start in ("naswot", "synflow"):
+        chosen = {**SMALL, "options": {"start": start}}
+        with pytest.raises(
+            SearchError, match=rf"score {start} needs images, and tiny reads text; allowed: params"
+        ):
+            search(
+                _space(),
+                source,
+                method="evolution",
+                settings=chosen,
+                out=tmp_path / start,
+                observer=Trained(),
+            )
+        assert not (tmp_path / start).exists()
+
+
 @pytest.mark.parametrize(
     ("method", "section", "what"),
     [("random-ws", "supernet", "shared weights"), ("random", "trial", "finalists")],

@@ -235,6 +235,22 @@ def test_networks_without_a_score_never_win(method: str, tmp_path: Path) -> None
         assert all(each["score"] >= 0.5 for each in result["ranked"])
 
 
+def test_a_resumed_ranking_is_that_of_a_search_that_was_not_stopped(tmp_path: Path) -> None:
+    space, settings = unscored(tmp_path, lambda row: row % 3 == 0)
+    chosen = config("zero-cost", **settings, finalists=4, options={"score": "params"})
+    watched = Stopping()
+    whole = run_search(SearchFolder.create(tmp_path / "whole", chosen), space, watched)
+    assert len(whole.finalists) == 4
+    # The last ticks are those of the finalists.
+    for stop in range(watched.ticks - 2, watched.ticks + 1):
+        folder = SearchFolder.create(tmp_path / f"stopped-{stop}", chosen)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(folder, space, Stopping(stop))
+        found = run_search(SearchFolder.open(folder.path), None, Stopping())
+        assert found.finalists == whole.finalists
+        assert found.best == whole.best
+
+
 def test_a_search_that_finds_no_score_says_so(tmp_path: Path) -> None:
     space, settings = unscored(tmp_path, lambda row: row == 0)
     folder = SearchFolder.create(tmp_path / "run", config("random", **settings, seed=1))

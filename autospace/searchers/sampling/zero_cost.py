@@ -48,6 +48,10 @@ class Scores(Stateful):
         if problem.table is not None and options.score in ZERO_COST:
             needs = f"options: score {options.score} needs images, and a table has none"
             raise SearchError(f"{needs}; allowed: params, madds")
+        skeleton = problem.choices.space.skeleton
+        if skeleton.reads != "images" and options.score in ZERO_COST:
+            problem_of = f"options: score {options.score} needs images, and {skeleton.name} reads"
+            raise SearchError(f"{problem_of} {skeleton.reads}; allowed: params, madds")
         if options.score == "synflow" and FAMILIES[problem.choices.space.kind].binary:
             others = [name for name in (*ZERO_COST, "params", "madds") if name != "synflow"]
             raise SearchError(f"options: score {NO_FLOW}; allowed: {', '.join(others)}")
