@@ -50,6 +50,9 @@ from autospace.spaces.text import human, magnitude
 
 _OPTIONS = {"seed": "--seed", "skeleton": "--skeleton", "data.source": "--data"}
 
+_WITH_OPTIONS = frozenset({"text", "sentences", "captions"})
+"""The kinds of sources whose path may follow options."""
+
 
 def command(config: Config) -> str:
     """The command that repeats a run, a line per option, or the call in Python if it had values."""
@@ -105,29 +108,19 @@ def source(config: Config) -> str:
     kind, colon, path = config.data.source.partition(":")
     if kind in WITH_PATH and colon:
         return f"{kind}:{PurePath(path.strip()).name or 'PATH'}"
-    return _without_folders(config.data.source)
+    return config.data.source if kind not in _WITH_OPTIONS else _without_folders(config.data.source)
 
 
 def _without_folders(source: str) -> str:
-    """The source of a text, of sentences or of captions with the last part of its path.
-
-    Any other one as it is.
-    """
-    # Some of these import torch.
+    """The source of a text, of sentences or of captions with the last part of its path."""
+    # One of these imports torch.
     from autospace.captions.source import is_captions, parse_captions
-    from autospace.data.request import SENTENCES, parse_source
+    from autospace.data.request import parse_source
     from autospace.text.source import is_text, parse_text
 
-    parsed: Any = None
-    if is_text(source):
-        parsed = parse_text(source)
-    elif is_captions(source):
-        parsed = parse_captions(source)
-    elif source.partition(":")[0] == SENTENCES:
-        parsed = parse_source(source)
-    if parsed is None or parsed.path is None:
-        return source
-    return str(replace(parsed, path=Path(parsed.path.name)).text)
+    parse = parse_captions if is_captions(source) else parse_source
+    parsed: Any = parse_text(source) if is_text(source) else parse(source)
+    return source if parsed.path is None else str(replace(parsed, path=Path(parsed.path.name)).text)
 
 
 def operations_table(depths: tuple[Depth, ...]) -> Content:
