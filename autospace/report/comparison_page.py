@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import Final, NamedTuple
 
 from autospace.charts.figure import with_minus
 from autospace.comparison.document import (
@@ -196,7 +197,8 @@ def comparison_page(found: ComparisonDocument, images: Sequence[str] = ()) -> st
     if any(each.networks for each in found.spaces):
         sections.append(networks_section(found))
     if images:
-        sections.append(PageSection("images", "The images", (part("ul", tuple(images)),)))
+        heading = f"The {_read(found).units}"
+        sections.append(PageSection("images", heading, (part("ul", tuple(images)),)))
     sections += [_method(found), _again(found), _words(found)]
     return page(_hero(found), sections, Pictures())
 
@@ -243,10 +245,10 @@ def _evidence(found: ComparisonDocument) -> list[str]:
             f"Networks were scored by {found.evaluator.description}: none was trained here."
         )
     elif found.data.name:
-        split = found.data.measured_on or "held-out"
+        split, units = found.data.measured_on or "held-out", _read(found).units
         told.append(
-            f"Networks were trained on {found.data.train_images:,} images of {found.data.name} "
-            f"and measured on {found.data.measured_images:,} {split} images."
+            f"Networks were trained on {found.data.train_images:,} {units} of {found.data.name} "
+            f"and measured on {found.data.measured_images:,} {split} {units}."
         )
     power = found.power
     if power.detectable:  # without any spread, nothing is known about other networks
@@ -256,6 +258,31 @@ def _evidence(found: ComparisonDocument) -> list[str]:
             f"probability of {power.power:.0%} (its power)."
         )
     return told
+
+
+class _Read(NamedTuple):
+    """What networks read: what is counted, what they tell apart, and what an error is."""
+
+    units: str
+    outputs: str
+    error: str
+
+
+_READ: Final = {
+    "text": _Read("tokens", "different tokens", "100 % less the inverse of the perplexity"),
+    "sentences": _Read("sentences", "classes", "percentage of the measured sentences that a "
+                       "network misclassifies"),
+    "captions": _Read("images", "different tokens", "100 % less the n-gram F of the captions that "
+                      "a network writes"),
+}  # fmt: skip
+"""By the kind of the data; images otherwise."""
+_IMAGES: Final = _Read(
+    "images", "classes", "percentage of the measured images that a network misclassifies"
+)
+
+
+def _read(found: ComparisonDocument) -> _Read:
+    return _READ.get(found.data.name.partition(":")[0], _IMAGES)
 
 
 def _notes(found: ComparisonDocument) -> PageSection:
@@ -283,8 +310,9 @@ def _method(found: ComparisonDocument) -> PageSection:
         pairs.append(("planned for", f"a difference of {points}: {counted(power.samples)} "
                       f"networks per space, from a pilot of {power.pilot}"))  # fmt: skip
     if found.evaluator.method != "table":
-        images = f"{data.name}: {data.classes} classes, {data.train_images:,} training images"
-        pairs.append(("data", images))
+        units, outputs, _ = _read(found)
+        counts = f"{data.classes:,} {outputs}, {data.train_images:,} training {units}"
+        pairs.append(("data", f"{data.name}: {counts}"))
     return PageSection("method", "How it was measured", (part("dl", pairs, "pairs"),))
 
 
@@ -309,7 +337,7 @@ def _again(found: ComparisonDocument) -> PageSection:
 
 def _words(found: ComparisonDocument) -> PageSection:
     error = (
-        "percentage of the measured images that a network misclassifies; 1 point is 1 %"
+        f"{_read(found).error}; 1 point is 1 %"
         if found.unit == "share"
         else "the negated score of the proxy, so that lower is better; it is not a percentage"
     )

@@ -163,6 +163,27 @@ def test_errors_without_any_spread_detect_nothing(tmp_path: Path) -> None:
     assert "the test detects" not in _page(tmp_path, found).whole
 
 
+@pytest.mark.parametrize(
+    ("name", "units", "outputs", "error"),
+    [
+        ("digits", "images", "classes", "measured images that a network misclassifies"),
+        ("text:ptb", "tokens", "different tokens", "the inverse of the perplexity"),
+        ("sentences", "sentences", "classes", "measured sentences that a network misclassifies"),
+        ("captions:coco", "images", "different tokens", "n-gram F of the captions"),
+    ],
+)
+def test_what_was_read_and_what_an_error_is(
+    tmp_path: Path, name: str, units: str, outputs: str, error: str
+) -> None:
+    plain = comparison()
+    plain["data"]["name"] = name
+    text = _page(tmp_path, plain).whole
+    assert f"on 1,438 {units} of {name} and measured on 359 test {units}" in text
+    assert f"{name}: 10 {outputs}, 1,438 training {units}" in text
+    assert error in text
+    assert ("misclassifies" in text) == (outputs == "classes")
+
+
 def test_a_proxy_is_called_one_and_its_scores_no_percentages(tmp_path: Path) -> None:
     page = _page(tmp_path, comparison(unit="dominance"))
     (header,) = page.all("header")
