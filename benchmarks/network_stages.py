@@ -4,8 +4,8 @@
     python benchmarks/network_stages.py                                              # says
 
 The networks of the first run have the same cell in all layers of a stage, those of the second one
-have a cell of its own in every layer, both made of the same founders. Without --out, says what
-`results/network_stages.json` holds.
+have a cell of its own in every layer, both made of the same founders. Only an earlier scorer
+trained networks like the second ones. Without --out, says what `results/network_stages.json` holds.
 """
 
 import argparse

@@ -205,7 +205,7 @@ def _check_resumed(folder: RunFolder) -> None:
     skeleton = folder.skeleton
     if skeleton is None:
         return
-    Trained(folder.checkpoint / NETWORKS)
+    Trained(folder.checkpoint / NETWORKS)  # It reads, and refuses, what is damaged.
     config = folder.config
     plan = make_plan(config, skeleton, references_on(skeleton, config.cells), ())
     state = folder.load_state(skeleton, plan.operators.family.kind)

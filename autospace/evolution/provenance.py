@@ -50,8 +50,9 @@ def provenance(
     notes = [*prepared.parts.notes, *prepared.parts.warnings, *warnings]
     if cells.device != own.device:
         notes.append(f"cells were trained on {cells.device}, the reference on {own.device}")
-    if known := _known(prepared, networks or {}):
-        notes += [IGNORANT] if known["explained"] <= 0 else []
+    known = _known(prepared, networks or {})
+    if known and known["explained"] <= 0:
+        notes.append(IGNORANT)
     stop, quality = prepared.plan.stop(state), state.archive and state.archive.predictor.quality
     config = prepared.config.model_dump(mode="json")
     for section, name, value in UNUSED:

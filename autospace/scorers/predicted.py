@@ -3,9 +3,9 @@
 The other scorers judge a cell inside a trained reference network. This one never does. Before the
 first score it trains `scoring.networks` networks with cells of the founders of the populations. In
 each of them, all layers of a stage (of one resolution) have the same founder of one of these
-layers: what it is worth shows four times as much as in one of four layers. A linear model of their
-errors then predicts what any cell is worth in any layer. Where cells are scored again, it first
-trains some more networks of these very cells, each in its own layer.
+layers, so that what it is worth adds up. A linear model of their errors then predicts what any
+cell is worth in any layer. Where cells are scored again, it first trains some more networks of
+these very cells, each in its own layer.
 
 With the error y_i of network i, standardised over the networks,
 

@@ -10,7 +10,7 @@ from autospace.comparison.setup import load_source
 from autospace.evaluators.tabular import read_table
 from autospace.exporters.svg import cell_svg, layer_svg, network_svg
 from autospace.exporters.targets import TARGETS
-from autospace.spaces import from_json, json_schema, load_architecture, to_json
+from autospace.spaces import FAMILIES, from_json, json_schema, load_architecture, to_json
 from autospace.spaces.choices import Choices
 from autospace.supernets.families import NOT_ON_TIED
 from tests.cli.conftest import Run
@@ -135,6 +135,8 @@ def test_the_schema_of_dense_spaces_is_printed(run: Run) -> None:
     assert json.loads(run("schema", "space").out) == json_schema()
     assert run("schema", "space", "--family", "x").code == 2
     assert run("schema", "table", "--family", "dense").code == 2
+    shown = run("schema", "--help", columns=200).out
+    assert [name for name in FAMILIES if name not in shown] == []
 
 
 @pytest.mark.slow

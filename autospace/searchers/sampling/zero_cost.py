@@ -50,8 +50,8 @@ class Scores(Stateful):
             raise SearchError(f"{needs}; allowed: params, madds")
         skeleton = problem.choices.space.skeleton
         if skeleton.reads != "images" and options.score in ZERO_COST:
-            problem_of = f"options: score {options.score} needs images, and {skeleton.name} reads"
-            raise SearchError(f"{problem_of} {skeleton.reads}; allowed: params, madds")
+            needs = f"options: score {options.score} needs images, and {skeleton.name} reads"
+            raise SearchError(f"{needs} {skeleton.reads}; allowed: params, madds")
         if options.score == "synflow" and FAMILIES[problem.choices.space.kind].binary:
             others = [name for name in (*ZERO_COST, "params", "madds") if name != "synflow"]
             raise SearchError(f"options: score {NO_FLOW}; allowed: {', '.join(others)}")
